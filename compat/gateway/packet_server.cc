@@ -94,6 +94,15 @@ PeerAddress AddressOf(const tcp::endpoint& endpoint) {
   return address.ok() ? *address : PeerAddress();
 }
 
+// A reference that ends on the thread of `io`, whichever thread lets go of it.
+template <class T>
+std::shared_ptr<T> ReleasedOn(asio::io_context* io, std::shared_ptr<T> object) {
+  T* const raw = object.get();
+  return std::shared_ptr<T>(raw, [io, object = std::move(object)](T*) mutable {
+    asio::post(*io, [object = std::move(object)] {});
+  });
+}
+
 }  // namespace
 
 class PacketServer::Impl : public std::enable_shared_from_this<PacketServer::Impl> {
@@ -346,7 +355,8 @@ class PacketServer::Impl::Session final : public std::enable_shared_from_this<Se
                    nullptr, nullptr});
     }
     server_->parts_.router->Handle(
-        parsed.request, caller, [self = this->shared_from_this()](LegacyReply reply) {
+        parsed.request, caller,
+        [self = ReleasedOn(server_->parts_.io, this->shared_from_this())](LegacyReply reply) {
           asio::post(*self->server_->parts_.io, [self, reply = std::move(reply)] {
             if (reply.stream != nullptr) return self->Stream(reply);
             self->Send(reply);
@@ -522,11 +532,14 @@ void PacketServer::Impl::Listen(PacketServerSettings settings, const std::functi
   const uint64_t generation = ++generation_;
   retry_.cancel();
   const bool posted = parts_.workers->Post(
-      [self = shared_from_this(), generation, names = settings_.addresses, done] {
+      [self = shared_from_this(), generation, names = settings_.addresses, done]() mutable {
         std::vector<Resolved> resolved;
         resolved.reserve(names.size());
         for (const std::string& name : names) resolved.push_back(Resolve(name));
-        asio::post(*self->parts_.io, [self, generation, done, resolved = std::move(resolved)] {
+        asio::io_context* const io = self->parts_.io;
+        // Handed on whole: this thread may still be about when `io` is gone.
+        asio::post(*io, [self = std::move(self), generation, done = std::move(done),
+                         resolved = std::move(resolved)] {
           if (self->generation_ != generation || !self->listening_) return done();
           self->Apply(resolved, done);
         });

@@ -54,7 +54,7 @@ class PacketServer {
   static constexpr int kMaxLocalConnections = 1024;
   static constexpr int kMaxLocalStreams = kMaxLocalConnections * 7 / 8;
 
-  // All borrowed; they outlive the server, and `io` its last handler.
+  // All borrowed; they outlive the server, and `io` its last handler and all work of `workers`.
   struct Parts {
     asio::io_context* io = nullptr;
     Executor* workers = nullptr;  // Names are resolved there.

@@ -29,6 +29,9 @@ constexpr auto kRefusalWindow = std::chrono::minutes(1);
 constexpr char kOtherStrangers[] = "others";
 constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max() / 4;
 
+// Taken at once from a disk that is nearly full.
+constexpr int64_t kLeastRoom = 8 * int64_t{AuditLog::kMaxLineBytes};
+
 // What each text may take of a line, as JSON. Together with the names less than kMaxLineBytes.
 constexpr size_t kShortText = 200;
 constexpr size_t kTargetText = 700;
@@ -111,6 +114,7 @@ AuditLog::AuditLog(Options options, const SecretMask* mask, const Clock* clock, 
       lines_(counters->Get("audit.lines")),
       lost_(counters->Get("audit.lost")),
       write_errors_(counters->Get("audit.write_errors")),
+      rotation_errors_(counters->Get("audit.rotation_errors")),
       refused_(counters->Get("audit.refused")),
       suppressed_(counters->Get("audit.suppressed")),
       settings_(options_.settings) {}
@@ -416,6 +420,12 @@ absl::Status AuditLog::WriteBacklog(const Settings& settings) {
       if (status.ok() && size_ > 0) {
         const absl::Status rotated = Rotate(settings);
         if (!rotated.ok() && !file_.valid()) status = rotated;
+        if (!rotated.ok()) rotation_errors_->Add();
+        if (!rotated.ok() && !rotation_failed_) {
+          LOG(WARNING) << "OM-AUDIT-ROTATE " << options_.path << " grows past "
+                       << settings.max_bytes << " bytes: " << rotated.message();
+        }
+        rotation_failed_ = !rotated.ok();
       }
       if (!status.ok()) break;
     }
@@ -498,12 +508,14 @@ absl::Status AuditLog::Rotate(const Settings& settings) {
   UniqueFd fresh(open(next.c_str(), O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
                       kAuditFileMode));
   if (!fresh.valid()) return ErrnoStatus(errno, absl::StrCat("making ", next));
-  const auto room = static_cast<int64_t>(kMaxLineBytes) * (options_.max_places + 256);
-  if (settings.on_failure == OnFailure::kRefuse && can_secure_ &&
-      fallocate(fresh.get(), FALLOC_FL_KEEP_SIZE, 0, room) != 0) {
-    const int error = errno;
-    unlink(next.c_str());
-    return ErrnoStatus(error, absl::StrCat("taking room for ", next));
+  int64_t room = 0;
+  if (settings.on_failure == OnFailure::kRefuse) {
+    room = TakeRoom(fresh.get(), 0, int64_t{kMaxLineBytes} * (options_.max_places + 256));
+    if (can_secure_ && room == 0) {
+      const int error = errno;
+      unlink(next.c_str());
+      return ErrnoStatus(error, absl::StrCat("taking room for ", next));
+    }
   }
   const auto name = [this](int number) { return absl::StrCat(options_.path, ".", number); };
   // Those that are too many now, after keep was lowered too.
@@ -521,18 +533,26 @@ absl::Status AuditLog::Rotate(const Settings& settings) {
   }
   file_ = std::move(fresh);
   size_ = 0;
-  secured_end_ = settings.on_failure == OnFailure::kRefuse && can_secure_ ? room : 0;
+  secured_end_ = room;
   return absl::OkStatus();
+}
+
+int64_t AuditLog::TakeRoom(int fd, int64_t offset, int64_t wanted) {
+  // Where the disk has less, less has to do.
+  for (int64_t bytes = wanted; can_secure_ && bytes >= kLeastRoom; bytes /= 2) {
+    if (fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, bytes) == 0) return bytes;
+    if (errno == EOPNOTSUPP || errno == ENOSYS) can_secure_ = false;
+    if (errno != ENOSPC && errno != EDQUOT) break;
+  }
+  return 0;
 }
 
 absl::Status AuditLog::SecureRoom() {
   const auto room = static_cast<int64_t>(kMaxLineBytes) * (options_.max_places + 256);
-  if (can_secure_ && secured_end_ - size_ < room) {
+  if (secured_end_ - size_ < room) {
     // A quarter more, so that this is not done for every line.
-    if (fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, size_, room + room / 4) == 0) {
-      secured_end_ = size_ + room + room / 4;
-    } else if (errno == EOPNOTSUPP || errno == ENOSYS) {
-      can_secure_ = false;
+    if (const int64_t taken = TakeRoom(file_.get(), size_, room + room / 4); taken > 0) {
+      secured_end_ = std::max(secured_end_, size_ + taken);
     }
   }
   if (RoomBytes() >= static_cast<int64_t>(kMaxLineBytes)) return absl::OkStatus();

@@ -95,7 +95,8 @@ class AuditLog {
     AuditLog* log_ = nullptr;
   };
 
-  // Borrowed: must outlive it. Counters: audit.lines, .lost, .write_errors, .refused, .suppressed.
+  // Borrowed: must outlive it. Counters: audit.lines, .lost, .write_errors,
+  // .rotation_errors, .refused, .suppressed.
   AuditLog(Options options, const SecretMask* mask, const Clock* clock, Counters* counters);
   ~AuditLog();  // Stop().
 
@@ -158,6 +159,9 @@ class AuditLog {
   absl::Status OpenFile();
   absl::Status Append(absl::string_view bytes, bool sync);
   absl::Status Rotate(const Settings& settings);
+  // Takes up to `wanted` bytes of the file system from `offset` on; how many, 0: none, errno says
+  // why.
+  int64_t TakeRoom(int fd, int64_t offset, int64_t wanted);
   // Takes room ahead of the file's end. An error if what there is would not do for one line.
   absl::Status SecureRoom();
   int64_t RoomBytes() const;
@@ -168,6 +172,7 @@ class AuditLog {
   Counter* const lines_;
   Counter* const lost_;
   Counter* const write_errors_;
+  Counter* const rotation_errors_;
   Counter* const refused_;
   Counter* const suppressed_;
 
@@ -176,6 +181,7 @@ class AuditLog {
   int64_t size_ = 0;
   int64_t secured_end_ = 0;  // The file system has given room up to there.
   bool can_secure_ = true;
+  bool rotation_failed_ = false;  // And that was logged.
   std::vector<Line> backlog_;
   size_t backlog_bytes_ = 0;
 

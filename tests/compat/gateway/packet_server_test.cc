@@ -159,6 +159,7 @@ class PacketServerTest : public ::testing::Test {
     std::promise<void> ended;
     server_->Shutdown([&] { ended.set_value(); });
     EXPECT_EQ(ended.get_future().wait_for(kPatience), std::future_status::ready);
+    resolvers_.Shutdown();
     server_.reset();
     work_.reset();
     thread_.join();

@@ -1,6 +1,8 @@
 // The audit log: what its lines say, that none is lost or torn, and what happens without a disk.
 #include "server/service/audit_log.h"
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -278,6 +280,53 @@ TEST_F(AuditLogTest, WithRefuseEveryChangeThatBeganHasRoomForItsLineInAFileAtIts
   EXPECT_EQ(Lines().size(), count);
   EXPECT_EQ(Count("audit.write_errors"), 0);
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+}
+
+// In a mount namespace of this process's own: the mount ends with it.
+bool MountTmpfs(const std::string& path, const std::string& options) {
+  return unshare(CLONE_NEWNS) == 0 &&
+         mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         mount("tmpfs", path.c_str(), "tmpfs", 0, options.c_str()) == 0;
+}
+
+TEST_F(AuditLogTest, WithRefuseASmallDiskIsUsedToItsEndAndNoLineOfAChangeIsLost) {
+  if (!MountTmpfs(dir_.path(), "size=512k")) GTEST_SKIP() << "nothing may be mounted here";
+  options_.settings.on_failure = AuditLog::OnFailure::kRefuse;
+  Start();
+  EXPECT_EQ(log_->problem(), "");
+  size_t made = 0;
+  AuditEntry entry = Entry(std::string(600, 't'));
+  while (true) {
+    absl::StatusOr<AuditLog::Place> place = log_->Reserve();
+    if (!place.ok()) break;
+    ASSERT_LT(++made, 2'000u) << "the disk is never full";
+    log_->Write(entry, absl::OkStatus(), *std::move(place), {});
+    log_->Flush();
+  }
+  EXPECT_GE(made, 300u);
+  EXPECT_EQ(Lines().size(), made);
+  EXPECT_EQ(Count("audit.write_errors"), 0);
+  EXPECT_EQ(Count("audit.lost"), 0);
+  ASSERT_EQ(mount("tmpfs", dir_.path().c_str(), "tmpfs", MS_REMOUNT, "size=1m"), 0);
+  log_->Flush();
+  Write(Entry("more room"));
+  EXPECT_EQ(Last()["target"], "more room");
+  log_.reset();
+  EXPECT_EQ(umount(dir_.path().c_str()), 0);
+}
+
+TEST_F(AuditLogTest, WhereNoNewFileCanBeBegunTheOldOneGrowsAndThatIsCounted) {
+  options_.settings.max_bytes = AuditLog::kMaxLineBytes;
+  ASSERT_TRUE(std::filesystem::create_directory(options_.path + ".next"));
+  Start();
+  for (int i = 0; i < 20; ++i) Write(Entry(absl::StrCat(std::string(600, 't'), i)));
+  EXPECT_EQ(Lines().size(), 20u);
+  EXPECT_GT(Count("audit.rotation_errors"), 0);
+  EXPECT_EQ(log_->problem(), "");
+  ASSERT_TRUE(std::filesystem::remove(options_.path + ".next"));
+  Write(Entry("fresh"));
+  EXPECT_EQ(Lines().size(), 1u);
+  EXPECT_EQ(Lines(".1").size(), 20u);
 }
 
 TEST_F(AuditLogTest, AWriteThatFailsPartWayLeavesNoPartOfALine) {

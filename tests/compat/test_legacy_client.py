@@ -117,7 +117,7 @@ class ReadReplyTest(unittest.TestCase):
     """The cases of client_behaviour.json, on scripted time."""
 
     def read(self, *events, timeout=5):
-        return legacy.read_reply(ScriptedSource(*events), timeout).rstrip(b"\0")
+        return legacy.read_reply(ScriptedSource(*events), timeout, forgets=True).rstrip(b"\0")
 
     def test_reply_and_nul_then_close(self):
         self.assertEqual(self.read((0, REPLY + b"\0"), CLOSE), REPLY)
@@ -146,6 +146,13 @@ class ReadReplyTest(unittest.TestCase):
 
     def test_a_long_pause_inside_the_reply_loses_its_first_part(self):
         self.assertEqual(self.read((0, REPLY[:100]), (1.5, REPLY[100:]), CLOSE), REPLY[100:])
+
+    def test_a_patient_client_loses_nothing_to_silence(self):
+        for events in (((0, REPLY[:100]), (40, REPLY[100:]), CLOSE), ((0, REPLY + b"\0"), (40, b""))):
+            raw = legacy.read_reply(ScriptedSource(*events), 60)
+            self.assertEqual(raw.rstrip(b"\0"), REPLY)
+        with self.assertRaises(legacy.ReplyTimeout):
+            legacy.read_reply(ScriptedSource((0, REPLY + b"\0"), (80, b"")), 60)
 
     def test_no_data_is_an_empty_reply(self):
         self.assertEqual(self.read(CLOSE), b"")
@@ -190,7 +197,7 @@ class FakeServer:
                 handler(connection, request)
 
     def close(self):
-        self.thread.join(20)
+        self.thread.join(legacy.PATIENCE_SECONDS)
         self.listener.close()
 
 
@@ -241,7 +248,7 @@ class ClientTest(unittest.TestCase):
             with open(os.devnull, "w", encoding="utf-8") as null:
                 stdout, sys.stdout = sys.stdout, null
                 try:
-                    codes = [legacy.main(["--unix", path, "clear", "svcpath=svc1"])
+                    codes = [legacy.main(["--unix", path, "--timeout", "60", "clear", "svcpath=svc1"])
                              for _ in range(2)]
                 finally:
                     sys.stdout = stdout

@@ -156,9 +156,9 @@ TEST_F(TokenAuthorityTest, ATokenOfAnotherClusterIsRefused) {
 }
 
 TEST_F(TokenAuthorityTest, RevocationsAreBoundedAndGoWhenNothingIsLeftToRevoke) {
-  Json users = Json::object();
+  Json::object_t users;
   for (size_t i = 0; i < TokenAuthority::kMaxRevocations; ++i) {
-    users[absl::StrCat("user", i)] = absl::ToUnixSeconds(clock_.Now());
+    users.emplace_back(absl::StrCat("user", i), absl::ToUnixSeconds(clock_.Now()));
   }
   ASSERT_THAT(WriteFileAtomically(RevocationFile(), DumpJson({{"users", users}}), {}), IsOk());
   const auto tokens = Made();

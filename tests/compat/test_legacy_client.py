@@ -148,7 +148,8 @@ class ReadReplyTest(unittest.TestCase):
         self.assertEqual(self.read((0, REPLY[:100]), (1.5, REPLY[100:]), CLOSE), REPLY[100:])
 
     def test_a_patient_client_loses_nothing_to_silence(self):
-        for events in (((0, REPLY[:100]), (40, REPLY[100:]), CLOSE), ((0, REPLY + b"\0"), (40, b""))):
+        for events in (((0, REPLY[:100]), (40, REPLY[100:]), CLOSE),
+                       ((0, REPLY + b"\0"), (40, b""))):
             raw = legacy.read_reply(ScriptedSource(*events), 60)
             self.assertEqual(raw.rstrip(b"\0"), REPLY)
         with self.assertRaises(legacy.ReplyTimeout):
@@ -248,8 +249,8 @@ class ClientTest(unittest.TestCase):
             with open(os.devnull, "w", encoding="utf-8") as null:
                 stdout, sys.stdout = sys.stdout, null
                 try:
-                    codes = [legacy.main(["--unix", path, "--timeout", "60", "clear", "svcpath=svc1"])
-                             for _ in range(2)]
+                    codes = [legacy.main(["--unix", path, "--timeout", "60", "clear",
+                                          "svcpath=svc1"]) for _ in range(2)]
                 finally:
                     sys.stdout = stdout
             server.close()

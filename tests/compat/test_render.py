@@ -14,11 +14,13 @@ import select
 import socket
 import subprocess
 import sys
+import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
-from harness import (App, CLUSTER, SECRET, OmdTestCase, golden, legacy, wait_for)  # noqa: E402
+from harness import (App, CLUSTER, SECRET, OmdTestCase, golden, grpc, legacy,  # noqa: E402
+                     wait_for)
 
 STATES = {"up", "down", "warn", "n/a", "undef", "stdby up", "stdby down"}
 THREAD_STATES = {"running", "stopping", "stopped", "terminated"}
@@ -29,6 +31,8 @@ INSTANCE_MONITOR_STATES = {
     "stop failed", "wait parents", "wait children", "shutdown", "shutdown failed"}
 NODE_MONITOR_STATES = {"init", "rejoin", "idle", "maintenance", "upgrade", "shutting"}
 NUMBER = (int, float)
+# Between the announcement of a daemon's end and the end: peers are to see it.
+ANNOUNCED_SECONDS = 5
 
 
 class Problems(list):
@@ -211,14 +215,20 @@ class RenderTest(OmdTestCase):
     @classmethod
     def prepare(cls, omd):
         cls.app = App(omd, "svc1", orchestrate="ha")
-        cls.slow = App(omd, "svc2", pause="0.3", orchestrate="ha")
+        # Its actions stand still for as long as there is the file.
+        cls.slow = App(omd, "svc2", pause='0; while [ -e "$here/hold" ]; do sleep 0.02; done',
+                       orchestrate="ha")
+
+    def setUp(self):
+        super().setUp()
+        self.omd.wait_idle()
+        for path in ("svc1", "svc2"):
+            self.omd.wait_instance(path, "up")  # By themselves: orchestrate = ha.
 
     def assert_renders(self, document):
         self.assertEqual(list(check_document(document)), [])
 
     def test_the_document_has_every_needed_key_through_both_sockets(self):
-        self.omd.wait_idle()
-        wait_for(lambda: "avail" in (self.omd.instance("svc1") or {}), "svc1 was evaluated")
         for reply in (self.omd.status(), self.omd.status(refresh=True),
                       self.omd.packet().request("daemon_status", {"refresh": False}),
                       self.omd.packet().request(
@@ -238,8 +248,6 @@ class RenderTest(OmdTestCase):
                               "port": self.omd.port})
 
     def test_every_key_whose_removal_changes_the_rendering_is_there(self):
-        self.omd.wait_idle()
-        wait_for(lambda: "avail" in (self.omd.instance("svc1") or {}), "svc1 was evaluated")
         document = self.omd.status()
         names = {"<node>": "node1", "<path>": "svc1"}
         checked = 0
@@ -259,27 +267,29 @@ class RenderTest(OmdTestCase):
         self.assertNotIn("svc2", document["monitor"]["services"])
 
     def test_the_document_stays_valid_while_an_instance_goes_through_its_states(self):
-        self.omd.wait_idle()
-        seen = set()
-
-        def render_until(avail):
+        def render_until(condition, what):
             def step():
                 document = self.omd.status()
                 problems = check_document(document)
                 if problems:
                     raise RuntimeError("; ".join(problems))
-                instance = document["monitor"]["nodes"]["node1"]["services"]["status"].get("svc2", {})
-                seen.add(instance.get("monitor", {}).get("status"))
-                return (instance.get("avail") == avail
-                        and instance["monitor"]["status"] in ("idle", "start failed")
-                        and not instance["monitor"].get("global_expect"))
+                return condition(
+                    document["monitor"]["nodes"]["node1"]["services"]["status"].get("svc2", {}))
 
-            wait_for(step, "svc2 is %s" % avail, interval=0)
+            wait_for(step, what, interval=0)
 
-        render_until("up")  # By itself: orchestrate = ha.
-        for order, avail in (("stopped", "down"), ("started", "up"), ("stopped", "down")):
+        hold = os.path.join(self.slow.folder, "hold")
+        for order, state, avail in (("stopped", "stopping", "down"), ("started", "starting", "up"),
+                                    ("stopped", "stopping", "down")):
+            with open(hold, "w", encoding="ascii"):
+                pass
             self.assertEqual(self.slow.order(order)["status"], 0)
-            render_until(avail)
+            render_until(lambda instance: instance["monitor"]["status"] == state,  # noqa: B023
+                         "svc2 is %s" % state)
+            os.unlink(hold)
+            render_until(lambda instance: instance.get("avail") == avail  # noqa: B023
+                         and instance["monitor"]["status"] == "idle"
+                         and not instance["monitor"].get("global_expect"), "svc2 is %s" % avail)
         self.slow.fail_starts(True)
         self.assertEqual(self.slow.order("started")["status"], 0)
         wait_for(lambda: self.omd.instance("svc2")["monitor"]["status"] == "start failed",
@@ -290,10 +300,11 @@ class RenderTest(OmdTestCase):
                          {"status": 0, "info": "svc2 instance cleared"})
         wait_for(lambda: self.omd.instance("svc2")["monitor"]["status"] != "start failed", "cleared")
         self.assert_renders(self.omd.status())
-        self.assertLessEqual({"starting", "stopping"}, seen)
+        self.omd.wait_instance("svc2", "up")  # By itself, once more.
 
     def test_compat_level_nine_is_told_on_demand(self):
         omd = self.start_omd(node_conf={"compat": {"level": "9"}})
+        omd.wait_idle()
         document = omd.status()
         self.assertEqual(document["monitor"]["nodes"]["node1"]["compat"], 9)
         self.assert_renders(document)
@@ -303,15 +314,16 @@ class RenderTest(OmdTestCase):
         omd.replace_file(os.path.join(omd.etc, "broken.conf"), "[DEFAULT\nnodes = = \n[x")
         omd.write_service("good", {"app#1": {"type": "simple", "start": "/bin/sleep 86400"}})
         wait_for(lambda: "avail" in (omd.instance("good") or {}), "the good one is evaluated")
-        document = omd.status()
-        self.assertIn("broken", document["monitor"]["services"])
-        self.assert_renders(document)
+        wait_for(lambda: "broken" in omd.status()["monitor"]["services"], "the broken one is known")
+        self.assert_renders(omd.status())
 
 
 class ChecklistTest(OmdTestCase):
     """PROTOCOL.md 9 and BEHAVIOUR.md 1.3, one item a test."""
 
-    OMD = {"nodes": ("node1", "node2"), "node_conf": {"node": {"rejoin_grace_period": "1s"}}}
+    # A request may be sent long after its connection was made.
+    OMD = {"nodes": ("node1", "node2"), "node_conf": {"node": {"rejoin_grace_period": "1s"},
+                                                      "listener": {"request_timeout": "10m"}}}
 
     def lock_is_free(self, omd):
         with open(os.path.join(omd.var, "lock", "osvcd.lock"), "a+", encoding="ascii") as lock:
@@ -330,6 +342,8 @@ class ChecklistTest(OmdTestCase):
 
     def test_the_lock_is_free_once_the_daemon_has_ended_though_an_instance_runs(self):
         omd = self.start_omd(prepare=lambda omd: setattr(self, "kept", App(omd)))
+        omd.wait_idle()
+        omd.wait_instance("svc1", "down")
         self.assertEqual(self.kept.order("started")["status"], 0)
         omd.wait_instance("svc1", "up")
         omd.stop()
@@ -432,6 +446,7 @@ class ChecklistTest(OmdTestCase):
     def check_stop(self, options, word):
         omd = self.start_omd(prepare=lambda omd: setattr(self, "kept", App(omd)))
         omd.wait_idle()
+        omd.wait_instance("svc1", "down")
         self.assertEqual(self.kept.order("started")["status"], 0)
         omd.wait_instance("svc1", "up")
         # A node without peers has nobody to wait for.
@@ -445,23 +460,36 @@ class ChecklistTest(OmdTestCase):
                 break
         client = omd.local
         with client.connect() as sock:
+            begin = time.monotonic()
             sock.sendall(client.encode({"action": "daemon_stop", "options": options}) + b"\0")
-            announced = False
-            for message in watch:
-                for node in message.change.nodes:
-                    announced = announced or node.monitor.status == word
-                if announced:
-                    break
-            self.assertTrue(announced)
-            # Still there to be asked, and not answered yet: peers have to see it first.
-            self.assertEqual(omd.status()["monitor"]["nodes"]["node1"]["monitor"]["status"], word)
-            self.assertFalse(select.select([sock], [], [], 0)[0], "answered at once")
+            announced = None
+            try:
+                for message in watch:
+                    for node in message.change.nodes:
+                        if node.monitor.status == word:
+                            announced = node.monitor.status_update_time.ToNanoseconds()
+                    if announced:
+                        break
+            except grpc.RpcError:
+                pass  # It has ended.
+            try:
+                status = omd.status()
+            except (OSError, legacy.BrokenReply):
+                status = None
             raw = legacy.read_reply(legacy.SocketSource(sock), 60)
+            took = time.monotonic() - begin
         self.assertEqual(json.loads(raw.rstrip(b"\0")), {"status": 0})
         self.assertEqual(omd.wait_exit(), 0)
+        if announced is None and took > ANNOUNCED_SECONDS:
+            self.skipTest("the machine is too slow to see what is only there for so long")
+        self.assertTrue(announced)
+        # It stayed, so that peers can see it. Clocks of files lag a little.
+        ended = os.stat(os.path.join(omd.var, "last_shutdown")).st_mtime_ns
+        self.assertGreaterEqual(ended - announced, (ANNOUNCED_SECONDS - 0.1) * 1e9)
+        if status is not None:  # Who asks later than that finds nobody.
+            self.assertEqual(status["monitor"]["nodes"]["node1"]["monitor"]["status"], word)
         self.assertEqual(len(self.kept.processes()), 1, "instances stay up")
         self.assertTrue(self.lock_is_free(omd))
-        self.assertTrue(os.path.exists(os.path.join(omd.var, "last_shutdown")))
 
     def test_the_log_has_the_legacy_format_and_is_reopened_when_it_was_moved(self):
         path = os.path.join(self.omd.log, "node.log")
@@ -469,7 +497,8 @@ class ChecklistTest(OmdTestCase):
         pattern = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - node1(\.osvcd(\.\S+)?)? - "
                              r"(DEBUG|INFO|WARNING|ERROR) - .+")
         with open(path, encoding="utf-8") as stream:
-            for line in stream.read().splitlines():
+            # What follows the last newline is being written.
+            for line in stream.read().split("\n")[:-1]:
                 self.assertRegex(line, pattern)
         os.rename(path, path + ".1")
 

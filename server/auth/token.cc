@@ -81,6 +81,10 @@ absl::Status CheckClaims(const TokenClaims& claims) {
                                                      " bytes; expected 1 to ", kMaxNameBytes));
     }
   }
+  if (claims.user_id.size() > kMaxNameBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("claim uid has ", claims.user_id.size(),
+                                                   " bytes; expected at most ", kMaxNameBytes));
+  }
   const absl::Duration lifetime = claims.expire_time - claims.issue_time;
   if (lifetime <= absl::ZeroDuration() || lifetime > kMaxTokenLifetime) {
     return absl::InvalidArgumentError(absl::StrCat("a lifetime of ", absl::FormatDuration(lifetime),
@@ -174,6 +178,7 @@ absl::StatusOr<std::string> SignToken(const TokenKeys& keys, const TokenClaims& 
   const Json body = {{"iss", claims.issuer},
                      {"aud", claims.audience},
                      {"sub", claims.subject},
+                     {"uid", claims.user_id},
                      {"iat", absl::ToUnixSeconds(claims.issue_time)},
                      {"nbf", absl::ToUnixSeconds(claims.not_before)},
                      {"exp", absl::ToUnixSeconds(claims.expire_time)},
@@ -229,6 +234,7 @@ absl::StatusOr<TokenClaims> TokenVerifier::Verify(absl::string_view token) const
   for (const auto& [name, out] : {std::pair<const char*, std::string*>("iss", &claims.issuer),
                                   {"aud", &claims.audience},
                                   {"sub", &claims.subject},
+                                  {"uid", &claims.user_id},
                                   {"jti", &claims.id},
                                   {"grants", &claims.grants}}) {
     std::optional<std::string> value = TextOf(*body, name);

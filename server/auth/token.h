@@ -28,6 +28,7 @@ struct TokenClaims {
   std::string issuer;    // The cluster's id.
   std::string audience;  // Who may take it: a token for another is refused.
   std::string subject;   // The user.
+  std::string user_id;   // The id of the user's object: another user of that name has another one.
   absl::Time issue_time;
   absl::Time not_before;
   absl::Time expire_time;  // At most kMaxTokenLifetime after issue_time.

@@ -581,13 +581,11 @@ void Daemon::Impl::StartIdentities() {
   users_.emplace(options_.roots);
   users_->Refresh();
   context_.users = &*users_;
-  auth_api_.emplace(&context_, &*tokens_,
-                    [this](const std::string& user) -> absl::StatusOr<Grants> {
-                      // Who has just made a user wants a token for him.
-                      users_->Refresh();
-                      ASSIGN_OR_RETURN(UserFacts facts, users_->Find(user));
-                      return std::move(facts.grants);
-                    });
+  auth_api_.emplace(&context_, &*tokens_, [this](const std::string& name) {
+    // Who has just made a user wants a token for him.
+    users_->Refresh();
+    return users_->Find(name);
+  });
   pki_api_.emplace(&context_, &secure_random_, [this] {
     std::vector<std::string> addresses = InterfaceAddresses(kMaxOwnAddresses);
     // Where an address of its own was chosen, such as another one of the loopback interface.

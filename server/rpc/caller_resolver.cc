@@ -133,9 +133,11 @@ absl::StatusOr<Identified> CallerResolver::ByUser(const UserFacts& user, const s
     }
     caller.grants = *std::move(limited);
   }
-  return Identified{std::move(caller), [this, name = user.name, grants = user.grants.ToString()] {
+  return Identified{std::move(caller),
+                    [this, name = user.name, id = user.id, grants = user.grants.ToString()] {
                       const absl::StatusOr<UserFacts> now = parts_.users->Find(name);
                       if (!now.ok()) return now.status();
+                      if (now->id != id) return Unauthenticated("another user of this name now");
                       return now->grants.ToString() == grants ? absl::OkStatus()
                                                               : Unauthenticated("other grants now");
                     }};
@@ -154,6 +156,10 @@ absl::StatusOr<Identified> CallerResolver::ByToken(absl::string_view header, Cal
   if (!claims.ok()) return claims.status();
   const absl::StatusOr<UserFacts> user = parts_.users->Find(claims->subject);
   if (!user.ok()) return user.status();
+  if (user->id != claims->user_id) {
+    return Unauthenticated(
+        absl::StrCat("token refused: of another user, who was called ", user->name));
+  }
   caller.credential = absl::StrCat("token ", claims->id);
   caller.expire_time = claims->expire_time;
   absl::StatusOr<Identified> identified = ByUser(*user, claims->grants, std::move(caller));

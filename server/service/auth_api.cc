@@ -87,8 +87,8 @@ void OnAuthWorker(const ServiceContext& context, const Reply<T>& reply,
 
 }  // namespace
 
-AuthApi::AuthApi(const ServiceContext* context, TokenAuthority* tokens, GrantsOfUser grants_of_user)
-    : context_(context), tokens_(tokens), grants_of_user_(std::move(grants_of_user)) {}
+AuthApi::AuthApi(const ServiceContext* context, TokenAuthority* tokens, FindUser find_user)
+    : context_(context), tokens_(tokens), find_user_(std::move(find_user)) {}
 
 absl::StatusOr<pb::WhoAmIResponse> AuthApi::WhoAmI(const Caller& caller,
                                                    const pb::WhoAmIRequest& /*request*/) {
@@ -111,7 +111,7 @@ absl::StatusOr<pb::WhoAmIResponse> AuthApi::WhoAmI(const Caller& caller,
 absl::StatusOr<pb::CreateTokenResponse> AuthApi::Create(const std::string& user,
                                                         const pb::CreateTokenRequest& request) {
   ASSIGN_OR_RETURN(const absl::Duration lifetime, LifetimeOf(request));
-  ASSIGN_OR_RETURN(const Grants held, grants_of_user_(user));
+  ASSIGN_OR_RETURN(const UserFacts facts, find_user_(user));
   std::string limit;
   if (!request.grants().empty()) {
     const absl::StatusOr<Grants> asked = Grants::Parse(request.grants());
@@ -123,7 +123,7 @@ absl::StatusOr<pb::CreateTokenResponse> AuthApi::Create(const std::string& user,
           absl::InvalidArgumentError("grants give nothing; expected such as operator:ns1"),
           "grants");
     }
-    if (!held.Covers(*asked)) {
+    if (!facts.grants.Covers(*asked)) {
       return WithField(
           absl::InvalidArgumentError(absl::StrCat("grants are \"", asked->ToString(),
                                                   "\", of which the user does not hold all")),
@@ -131,7 +131,7 @@ absl::StatusOr<pb::CreateTokenResponse> AuthApi::Create(const std::string& user,
     }
     limit = asked->ToString();
   }
-  ASSIGN_OR_RETURN(const TokenAuthority::Made made, tokens_->Make(user, lifetime, limit));
+  ASSIGN_OR_RETURN(const TokenAuthority::Made made, tokens_->Make(user, facts.id, lifetime, limit));
   pb::CreateTokenResponse response;
   response.set_token(made.token);
   response.set_id(made.claims.id);

@@ -6,20 +6,20 @@
 #include <string>
 
 #include "om/control/v1/auth.pb.h"
-#include "server/auth/grants.h"
 #include "server/service/context.h"
 #include "server/service/token_authority.h"
+#include "server/service/user_directory.h"
 
 namespace om {
 
 // THREAD: any; files are read and written on the workers. Errors are those the proto names.
 class AuthApi {
  public:
-  // What a user holds; NOT_FOUND, reason USER_UNKNOWN, if there is no such user. Called on workers.
-  using GrantsOfUser = std::function<absl::StatusOr<Grants>(const std::string& user)>;
+  // The user of that name; NOT_FOUND, reason USER_UNKNOWN, if there is none. Called on workers.
+  using FindUser = std::function<absl::StatusOr<UserFacts>(const std::string& name)>;
 
   // `context` and `tokens` are borrowed.
-  AuthApi(const ServiceContext* context, TokenAuthority* tokens, GrantsOfUser grants_of_user);
+  AuthApi(const ServiceContext* context, TokenAuthority* tokens, FindUser find_user);
 
   absl::StatusOr<control::v1::WhoAmIResponse> WhoAmI(const Caller& caller,
                                                      const control::v1::WhoAmIRequest& request);
@@ -36,7 +36,7 @@ class AuthApi {
 
   const ServiceContext* const context_;  // Not owned.
   TokenAuthority* const tokens_;         // Not owned.
-  const GrantsOfUser grants_of_user_;
+  const FindUser find_user_;
 };
 
 }  // namespace om

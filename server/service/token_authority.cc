@@ -152,6 +152,7 @@ absl::StatusOr<TokenClaims> TokenAuthority::Verify(absl::string_view token) {
 }
 
 absl::StatusOr<TokenAuthority::Made> TokenAuthority::Make(const std::string& user,
+                                                          const std::string& user_id,
                                                           absl::Duration lifetime,
                                                           const std::string& grants) {
   const std::string cluster_id = options_.cluster_id();
@@ -183,6 +184,7 @@ absl::StatusOr<TokenAuthority::Made> TokenAuthority::Make(const std::string& use
   made.claims.issuer = cluster_id;
   made.claims.audience = AudienceOf(cluster_id);
   made.claims.subject = user;
+  made.claims.user_id = user_id;
   // Times are whole seconds in a token. Those of the second of a revocation count as before it,
   // so that one that is made right after it begins with the next.
   made.claims.issue_time = absl::FromUnixSeconds(absl::ToUnixSeconds(now));

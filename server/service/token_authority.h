@@ -59,10 +59,11 @@ class TokenAuthority {
     std::string token;  // SECRET.
     TokenClaims claims;
   };
-  // A token for `user`. Makes the key file if there is none. FAILED_PRECONDITION if the cluster has
-  // no id yet, or the key file is not usable; INVALID_ARGUMENT for a lifetime out of range. Blocks.
-  absl::StatusOr<Made> Make(const std::string& user, absl::Duration lifetime,
-                            const std::string& grants);
+  // A token for `user`, whose object has the id `user_id`; empty if it has none. Makes the key file
+  // if there is none. FAILED_PRECONDITION if the cluster has no id yet, or the key file is not
+  // usable; INVALID_ARGUMENT for a lifetime out of range. Blocks.
+  absl::StatusOr<Made> Make(const std::string& user, const std::string& user_id,
+                            absl::Duration lifetime, const std::string& grants);
 
   // Tokens of `user` made until now are worthless from here on; the moment is returned, a whole
   // second. RESOURCE_EXHAUSTED for more users than kMaxRevocations: rotate the keys, then. Blocks.

@@ -41,6 +41,7 @@ UserDirectory::Entry UserDirectory::Load(const std::string& name, const std::str
   if (!file.ok()) return broken(file.status());
   const absl::StatusOr<Document> document = Document::Parse(file->text, path);
   if (!document.ok()) return broken(document.status());
+  if (const Document::Value* id = document->Find("DEFAULT", "id")) entry.facts.id = id->text;
   if (const Document::Value* cn = document->Find("DEFAULT", "cn")) entry.facts.cn = cn->text;
   if (const Document::Value* grant = document->Find("DEFAULT", "grant")) {
     absl::StatusOr<Grants> grants = Grants::Parse(grant->text);

@@ -19,6 +19,7 @@ namespace om {
 // A user as far as his file says it.
 struct UserFacts {
   std::string name;  // Of the object.
+  std::string id;    // Of the object; empty: the file has none.
   std::string cn;    // What his certificates are called: `name` unless the file says otherwise.
   Grants grants;     // None if the file cannot be used.
 };

@@ -54,7 +54,7 @@ class TokensOverTlsTest(TlsCase):
 
     def claims(self, **changes):
         now = int(time.time())
-        claims = {"iss": CLUSTER_ID, "aud": "om:" + CLUSTER_ID, "sub": "boss", "iat": now,
+        claims = {"iss": CLUSTER_ID, "aud": "om:" + CLUSTER_ID, "sub": "boss", "uid": "", "iat": now,
                   "nbf": now, "exp": now + 600, "jti": "made-by-hand", "grants": ""}
         claims.update(changes)
         return {name: value for name, value in claims.items() if value is not None}
@@ -202,6 +202,24 @@ class TokensOverTlsTest(TlsCase):
     def test_a_token_of_nobody_known_is_refused_as_any_other(self):
         api = self.with_token(self.token(sub="nobody"))
         self.assert_refused(api, "ConfigService.GetConfig", target={"node": True})
+
+    def test_the_next_user_of_a_name_does_not_get_the_tokens_of_the_one_before(self):
+        def hire():
+            self.omd.grpc.call("ActionService.CreateObjects", objects=[{
+                "path": "system/usr/temp",
+                "keywords": [{"section": "DEFAULT", "name": "grant", "value": "root"}]}])
+            return self.create("temp")
+        first = hire()
+        self.assert_taken(first)
+        conf = os.path.join(self.omd.etc, "namespaces", "system", "usr", "temp.conf")
+        os.unlink(conf)
+        second = hire()
+        self.assert_refused_because(first, "of another user, who was called temp")
+        self.assert_taken(second)
+        # A token made by hand names an id, too.
+        self.assert_refused_because(self.token(sub="temp"), "of another user")
+        self.assert_refused_because(self.token(sub="temp", uid=None), "no text in its claim uid")
+        os.unlink(conf)
 
     def test_a_token_gives_no_more_than_its_user_holds(self):
         for grants in ("root", "admin:*", "operator:root admin:ns1"):

@@ -29,9 +29,15 @@ class TokenTest : public testing::Test {
 
   std::string path() const { return dir_.File("token.keys"); }
   TokenClaims Claims() const {
-    return {"cluster1",   "omd",        "alice",
-            clock_.Now(), clock_.Now(), clock_.Now() + absl::Hours(1),
-            "id-1",       "admin:ns1"};
+    return {"cluster1",
+            "omd",
+            "alice",
+            "id-of-alice",
+            clock_.Now(),
+            clock_.Now(),
+            clock_.Now() + absl::Hours(1),
+            "id-1",
+            "admin:ns1"};
   }
   std::string Sign(const TokenClaims& claims) const { return SignToken(keys_, claims).value(); }
   absl::StatusOr<TokenClaims> Verify(absl::string_view token) const {
@@ -53,6 +59,7 @@ TEST_F(TokenTest, AGoodTokenGivesItsClaims) {
   const absl::StatusOr<TokenClaims> claims = Verify(Sign(Claims()));
   ASSERT_TRUE(claims.ok()) << claims.status();
   EXPECT_EQ(claims->subject, "alice");
+  EXPECT_EQ(claims->user_id, "id-of-alice");
   EXPECT_EQ(claims->grants, "admin:ns1");
   EXPECT_EQ(claims->id, "id-1");
   EXPECT_EQ(claims->expire_time, clock_.Now() + absl::Hours(1));

@@ -27,9 +27,12 @@ class AuthFixture : public ServiceFixture {
     tokens = std::make_unique<TokenAuthority>(
         std::move(options), TokenAuthority::Ports{&workers, &clock, &random_bytes, &counters});
     auth = std::make_unique<AuthApi>(
-        &context, tokens.get(), [](const std::string& user) -> absl::StatusOr<Grants> {
-          if (user == "alice") return Grants::Parse("operator:ns1 guest:ns2 blacklistadmin");
-          if (user == "bob") return Grants::Parse("guest:*");
+        &context, tokens.get(), [](const std::string& name) -> absl::StatusOr<UserFacts> {
+          if (name == "alice") {
+            return UserFacts{name, "id-of-alice", name,
+                             Grants::Parse("operator:ns1 guest:ns2 blacklistadmin").value()};
+          }
+          if (name == "bob") return UserFacts{name, "", name, Grants::Parse("guest:*").value()};
           return MakeError("USER_UNKNOWN", "there is no such user");
         });
     pki = std::make_unique<PkiApi>(&context, &random_bytes, [this] { return addresses; });
@@ -117,6 +120,7 @@ TEST_F(AuthApiTest, RootMakesTokensForEveryUserThereIs) {
   OM_ASSERT_OK_AND_ASSIGN(const pb::CreateTokenResponse made, CreateToken(Root(), "alice"));
   OM_ASSERT_OK_AND_ASSIGN(const TokenClaims claims, tokens->Verify(made.token()));
   EXPECT_EQ(claims.subject, "alice");
+  EXPECT_EQ(claims.user_id, "id-of-alice");
   EXPECT_EQ(claims.id, made.id());
   EXPECT_EQ(claims.grants, "") << "whatever the user holds when it is used";
   EXPECT_EQ(claims.expire_time - claims.issue_time, absl::Hours(1));

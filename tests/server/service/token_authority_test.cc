@@ -30,7 +30,7 @@ class TokenAuthorityTest : public ::testing::Test {
   }
   std::string TokenOf(TokenAuthority* tokens, const std::string& user) {
     const absl::StatusOr<TokenAuthority::Made> made =
-        tokens->Make(user, absl::Hours(1), "operator:*");
+        tokens->Make(user, "", absl::Hours(1), "operator:*");
     EXPECT_THAT(made, IsOk());
     return made.ok() ? made->token : "";
   }
@@ -56,9 +56,10 @@ TEST_F(TokenAuthorityTest, TheFirstTokenMakesTheKeyAndIsGoodForItsUser) {
   const auto tokens = Made();
   EXPECT_THAT(tokens->Verify("a.b.c"), StatusIs(absl::StatusCode::kUnauthenticated));
   OM_ASSERT_OK_AND_ASSIGN(const TokenAuthority::Made made,
-                          tokens->Make("alice", absl::Hours(1), "operator:ns1"));
+                          tokens->Make("alice", "id-7", absl::Hours(1), "operator:ns1"));
   OM_ASSERT_OK_AND_ASSIGN(const TokenClaims claims, tokens->Verify(made.token));
   EXPECT_EQ(claims.subject, "alice");
+  EXPECT_EQ(claims.user_id, "id-7");
   EXPECT_EQ(claims.audience, absl::StrCat("om:", cluster_id_));
   EXPECT_EQ(claims.grants, "operator:ns1");
   EXPECT_EQ(claims.id, made.claims.id);
@@ -124,7 +125,7 @@ TEST_F(TokenAuthorityTest, KeysThatOthersMayReadLetNobodyInUntilTheyAreRotated) 
   LookAgain(tokens.get());
   EXPECT_THAT(tokens->Verify(token),
               StatusIs(absl::StatusCode::kUnauthenticated, HasSubstr("0644")));
-  EXPECT_THAT(tokens->Make("alice", absl::Hours(1), ""),
+  EXPECT_THAT(tokens->Make("alice", "id-7", absl::Hours(1), ""),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   ASSERT_THAT(tokens->Rotate(0), IsOk());
   EXPECT_THAT(tokens->Verify(TokenOf(tokens.get(), "alice")), IsOk());
@@ -151,7 +152,7 @@ TEST_F(TokenAuthorityTest, ATokenOfAnotherClusterIsRefused) {
   EXPECT_THAT(tokens->Verify(token), StatusIs(absl::StatusCode::kUnauthenticated));
   cluster_id_ = "";
   EXPECT_THAT(tokens->Verify(token), StatusIs(absl::StatusCode::kUnauthenticated));
-  EXPECT_THAT(tokens->Make("alice", absl::Hours(1), ""),
+  EXPECT_THAT(tokens->Make("alice", "id-7", absl::Hours(1), ""),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("cluster.id")));
 }
 

@@ -32,7 +32,7 @@ class AppDriverTest : public DriverTest {
   void ConfigureApp(const std::string& text) { Configure("[app#1]\n" + text); }
   absl::Status Start() { return Driver("app#1")->Start().status(); }
   std::string Script(const std::string& text) {
-    const std::string file = root_.Write("app.sh", "#!/bin/sh\n" + text);
+    std::string file = root_.Write("app.sh", "#!/bin/sh\n" + text);
     chmod(file.c_str(), 0755);
     return file;
   }

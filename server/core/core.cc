@@ -751,6 +751,7 @@ class Core::Impl : public std::enable_shared_from_this<Core::Impl> {
           if (!waiting.empty()) self->PassSoon();
           // Even without a list the node must come up: what it cannot see it does not touch.
           self->EvaluateAll();
+          if (self->options_.listed) std::exchange(self->options_.listed, nullptr)();
           if (std::exchange(self->list_again_, false)) self->ListInventory();
         }));
   }

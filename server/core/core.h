@@ -143,6 +143,9 @@ class Core final : public TransportObserver {
     StartFacts start;
     // Called on the loop once the clean-up after a reboot has ended. May be null.
     std::function<void()> booted;
+    // Called on the loop once the inventory was looked at for the first time, whatever came of it.
+    // May be null.
+    std::function<void()> listed = {};
     // How long the start waits for the first evaluations. What is not evaluated by then is left
     // alone until it is.
     Duration evaluation_patience = std::chrono::seconds(15);

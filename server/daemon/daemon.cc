@@ -73,6 +73,8 @@ constexpr std::chrono::milliseconds kResolverGrace{1'000};
 constexpr int kSocketCheckMs = 2'000;
 // In this node's certificate.
 constexpr size_t kMaxOwnAddresses = 24;
+// How long the start waits until it is known which objects there are. Then the doors open anyway.
+constexpr std::chrono::seconds kFirstListing{30};
 // How long the start waits for the packet port.
 constexpr std::chrono::milliseconds kFirstListen{5'000};
 // Connections at the local socket and gRPC get their answer within this.
@@ -264,6 +266,7 @@ class Daemon::Impl {
   std::optional<CrmRunner> crm_;
   std::optional<InstanceStatusLoader> instances_;
   std::optional<InventoryLoader> inventory_;
+  const std::shared_ptr<std::promise<void>> first_listing_ = std::make_shared<std::promise<void>>();
   std::optional<FrozenFlags> flags_;
   std::optional<TaskStamps> stamps_;
   std::optional<NodeStatsReader> stats_;
@@ -342,6 +345,10 @@ absl::Status Daemon::Impl::Start() {
   absl::Status status = StartCore();
   if (status.ok()) {
     StartServices();
+    // Whoever comes back after a restart must not be told that there is no such service.
+    if (first_listing_->get_future().wait_for(kFirstListing) != std::future_status::ready) {
+      LOG(WARNING) << "OM-START-LISTING the doors open before it is known which objects there are";
+    }
     status = StartPackets();
   }
   if (status.ok()) {
@@ -417,6 +424,7 @@ absl::Status Daemon::Impl::StartCore() {
   } else {
     (void)workers_->Post(remember_boot);
   }
+  core_options.listed = [first = first_listing_] { first->set_value(); };
   Core::Ports ports;
   ports.loop = &*loop_;
   ports.clock = clock_;

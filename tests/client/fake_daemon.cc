@@ -328,10 +328,12 @@ void FakeDaemon::Start() {
   builder.RegisterService(&services_->event);
   server_ = builder.BuildAndStart();
   ASSERT_NE(server_, nullptr) << endpoint->target;
+  started_ = true;
 }
 
 void FakeDaemon::Stop() {
   if (server_ == nullptr) return;
+  started_ = false;
   server_->Shutdown(std::chrono::system_clock::now());
   server_->Wait();
   server_.reset();

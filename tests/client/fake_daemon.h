@@ -4,6 +4,7 @@
 
 #include <grpcpp/server.h>
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -48,6 +49,8 @@ class FakeDaemon {
   void Start();
   // Ends all calls and closes the socket.
   void Stop();
+  // Whether clients are served, or will be soon. THREAD: any.
+  bool started() const { return started_.load(); }
   void SetHealth(const std::string& service, bool serving);
 
   // The state that GetStatus pages through, whatever the selector; objects `page_size` at a time.
@@ -106,6 +109,7 @@ class FakeDaemon {
   const std::string root_;
   std::unique_ptr<Services> services_;
   std::unique_ptr<grpc::Server> server_;
+  std::atomic<bool> started_{false};
 
   mutable Mutex mutex_;
   std::deque<grpc::Status> failures_ GUARDED_BY(mutex_);

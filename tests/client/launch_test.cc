@@ -54,7 +54,7 @@ TEST(LaunchTest, ProgramThatCannotRunIsNamed) {
 TEST(LaunchTest, WatchTellsARunningProcessFromOneThatIsGone) {
   TempDir dir;
   OM_ASSERT_OK_AND_ASSIGN(const pid_t pid,
-                          SpawnDetached({"/bin/sleep", "60"}, dir.File("omd.out")));
+                          SpawnDetached({"/bin/sleep", "1000"}, dir.File("omd.out")));
   ProcessWatch process(pid);
   EXPECT_TRUE(process.visible());
   EXPECT_FALSE(process.WaitGone(std::chrono::steady_clock::now()));

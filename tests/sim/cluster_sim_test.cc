@@ -18,7 +18,7 @@ using Scenario = ClusterSimulation::Scenario;
 // Under sanitizers a schedule takes many times longer.
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
-constexpr uint64_t kSeconds = 240, kLeast = 1000;
+constexpr uint64_t kSeconds = 240, kLeast = 100;
 #elif __has_feature(thread_sanitizer)
 constexpr uint64_t kSeconds = 20, kLeast = 1;
 #elif defined(NDEBUG) || defined(__OPTIMIZE__)

@@ -34,7 +34,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using std::chrono::steady_clock;
 
-constexpr seconds kPatience{20};
+constexpr seconds kPatience{120};
 constexpr char kSecret[] = "0123456789abcdef0123456789abcdef";
 const std::string kNul(1, '\0');
 
@@ -152,6 +152,8 @@ class PacketServerTest : public ::testing::Test {
     validator_.SetRules(rules);
     settings_.addresses = {"127.0.0.1"};
     settings_.nodename = "node1";
+    // No request is late, however slow the machine is, but where a test wants it so.
+    settings_.request_timeout = 2 * kPatience;
     thread_ = std::thread([this] { io_.run(); });
   }
   ~PacketServerTest() override {
@@ -285,7 +287,7 @@ TEST_F(PacketServerTest, APacketIsAnsweredByOneAndTheConnectionClosed) {
   EXPECT_EQ(Ask(StatusPacket()), kEmptyBlacklist);
   EXPECT_EQ(Counted("packet.requests"), 1);
   EXPECT_TRUE(Eventually([&] { return server_->connection_count() == 0; }));
-  EXPECT_EQ(Counted("packet.connections"), 0);
+  EXPECT_TRUE(Eventually([&] { return Counted("packet.connections") == 0; }));
   const Json sessions = stats_.Sessions();
   EXPECT_EQ(sessions["accepted"], 1);
   EXPECT_EQ(sessions["auth_validated"], 1);
@@ -433,11 +435,17 @@ TEST_F(PacketServerTest, ATricklingSenderHasOneDeadlineForAllOfItsRequest) {
 }
 
 TEST_F(PacketServerTest, SendersThatSayNothingDelayNobodyAndAreClosed) {
-  settings_.request_timeout = milliseconds(500);
   Listen();
   std::vector<Client> silent;
+  silent.reserve(20);
   for (int i = 0; i < 20; ++i) silent.push_back(Connect());
   EXPECT_EQ(Ask(StatusPacket()), kEmptyBlacklist);
+  EXPECT_EQ(Counted("packet.too_slow"), 0);
+  silent.clear();
+  // The same with less patience, which would be too little for an answer on a slow machine.
+  settings_.request_timeout = milliseconds(500);
+  Listen();
+  for (int i = 0; i < 20; ++i) silent.push_back(Connect());
   for (Client& client : silent) EXPECT_EQ(client.ReadAll(), std::optional<std::string>(""));
   EXPECT_TRUE(Eventually([&] { return Counted("packet.too_slow") == 20; }));
 }
@@ -446,6 +454,7 @@ TEST_F(PacketServerTest, AnAddressHasSoManyConnectionsAndOthersHaveTheirs) {
   settings_.max_connections_per_address = 2;
   Listen();
   std::vector<Client> idle;
+  idle.reserve(2);
   for (int i = 0; i < 2; ++i) idle.push_back(Connect());
   ASSERT_TRUE(Eventually([&] { return server_->connection_count() == 2; }));
   EXPECT_EQ(Connect().ReadAll(), std::optional<std::string>(""));
@@ -493,7 +502,8 @@ TEST_F(PacketServerTest, MovingTheDoorFinishesRepliesInFlight) {
   settings_.addresses = {"127.0.0.2"};
   Listen();
   EXPECT_EQ(Port("127.0.0.1"), 0);
-  EXPECT_FALSE(Client::Tcp("127.0.0.1", old_port).connected());
+  // From another address: from its own, a free port may happen to be connected to itself.
+  EXPECT_FALSE(Client::Tcp("127.0.0.1", old_port, "127.0.0.3").connected());
   ASSERT_NE(Port("127.0.0.2"), 0);
   Client moved = Client::Tcp("127.0.0.2", Port("127.0.0.2"));
   ASSERT_TRUE(moved.connected());
@@ -560,24 +570,27 @@ TEST_F(PacketServerTest, StoppedItIsClosedAndOpensAgain) {
   server_->StopListening([&] { stopped.set_value(); });
   ASSERT_EQ(stopped.get_future().wait_for(kPatience), std::future_status::ready);
   EXPECT_TRUE(State().addresses.empty());
-  EXPECT_FALSE(Client::Tcp("127.0.0.1", port).connected());
+  EXPECT_FALSE(Client::Tcp("127.0.0.1", port, "127.0.0.3").connected());
   Listen();
   EXPECT_EQ(Ask(StatusPacket()), kEmptyBlacklist);
 }
 
 TEST_F(PacketServerTest, ShutdownEndsWithTheLastConnection) {
-  settings_.request_timeout = milliseconds(500);
   Listen();
   held_.Hold();
   Client in_flight = Connect();
   in_flight.Send(Packet({{"action", "daemon_stats"}}));
   ASSERT_TRUE(Eventually([&] { return held_.held() == 1; }));
+  // Its deadline ends the other one, before the shutdown or after it.
+  settings_.request_timeout = milliseconds(500);
+  Listen();
   Client silent = Connect();
-  ASSERT_TRUE(Eventually([&] { return server_->connection_count() == 2; }));
+  ASSERT_TRUE(Eventually([&] { return stats_.Sessions()["accepted"] == 2; }));
   std::promise<void> ended;
   std::future<void> end = ended.get_future();
   server_->Shutdown([&] { ended.set_value(); });
   EXPECT_EQ(silent.ReadAll(), std::optional<std::string>(""));
+  EXPECT_TRUE(Eventually([&] { return Counted("packet.too_slow") == 1; }));
   ASSERT_TRUE(Eventually([&] { return server_->connection_count() == 1; }));
   EXPECT_EQ(end.wait_for(seconds(0)), std::future_status::timeout);
   held_.Release();
@@ -611,6 +624,10 @@ class LocalDoorTest : public PacketServerTest {
  protected:
   // The socket's acceptor belongs to the server's thread.
   absl::Status ListenLocal() {
+    // How long a request may take comes with the addresses of the other door: for now, none.
+    const std::vector<std::string> addresses = std::exchange(settings_.addresses, {});
+    Listen();
+    settings_.addresses = addresses;
     std::promise<absl::Status> listens;
     asio::post(io_, [&] { listens.set_value(server_->ListenLocal(path_)); });
     return listens.get_future().get();

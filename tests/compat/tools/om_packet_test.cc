@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "compat/wire/crypto.h"
 #include "compat/wire/envelope.h"
@@ -125,11 +126,12 @@ class OmPacketTest : public ::testing::Test {
     std::string err;
   };
 
-  // `arguments` are for the shell.
+  // `arguments` are for the shell. Without --timeout among them it has more time than it needs.
   Result Run(const std::string& arguments, const std::string& input = "") {
     dir_.Write("in", input);
+    const char* const patience = absl::StrContains(arguments, "--timeout") ? "" : " --timeout 200";
     const std::string command =
-        absl::StrCat("env -u OMD_NODENAME " OM_BIN_DIR "/om-packet ", arguments, " < ",
+        absl::StrCat("env -u OMD_NODENAME " OM_BIN_DIR "/om-packet ", arguments, patience, " < ",
                      dir_.File("in"), " > ", dir_.File("out"), " 2> ", dir_.File("err"));
     const int status = std::system(command.c_str());
     EXPECT_TRUE(WIFEXITED(status));
@@ -237,10 +239,16 @@ TEST_F(OmPacketTest, NoReplyIsAnErrorOfItsOwn) {
   EXPECT_EQ(result.code, 3);
   EXPECT_THAT(result.err, HasSubstr("closed the connection without a reply"));
 
-  OneShotServer silent("", /*hold=*/true);
-  result = Run(Configured(silent.ListenOnTcp()) + "--action a --timeout 0.1");
+  // A slow machine may need longer than that to send the request.
+  const std::string waited_in_vain = "timed out while waiting for the reply";
+  for (int limit_ms = 100; limit_ms < 100'000; limit_ms *= 2) {
+    OneShotServer silent("", /*hold=*/true);
+    result = Run(
+        absl::StrCat(Configured(silent.ListenOnTcp()), "--action a --timeout ", limit_ms / 1000.0));
+    if (absl::StrContains(result.err, waited_in_vain)) break;
+  }
   EXPECT_EQ(result.code, 3);
-  EXPECT_THAT(result.err, HasSubstr("timed out while waiting for the reply"));
+  EXPECT_THAT(result.err, HasSubstr(waited_in_vain));
 
   result = Run("--action a --socket " + dir_.File("nobody"));
   EXPECT_EQ(result.code, 3);

@@ -31,10 +31,16 @@ TEST(ThreadLoopTest, TimersFireAndCancelledOnesDoNot) {
   ThreadLoop loop("test", &clock);
   std::promise<void> done;
   std::vector<int> order;
-  const TimerId cancelled = loop.PostAfter(1ms, [&order] { order.push_back(9); });
-  loop.Cancel(cancelled);
-  loop.PostAfter(20ms, [&] { done.set_value(); });
-  loop.PostAfter(2ms, [&order] { order.push_back(1); });
+  // On the loop, which runs no timer meanwhile, however long it takes to make them.
+  ASSERT_TRUE(loop.Post([&] {
+    const TimerId cancelled = loop.PostAfter(1ms, [&order] { order.push_back(9); });
+    loop.Cancel(cancelled);
+    loop.PostAfter(1h, [&order] { order.push_back(8); });
+    loop.PostAfter(2ms, [&] {
+      order.push_back(1);
+      loop.PostAfter(2ms, [&] { done.set_value(); });
+    });
+  }));
   done.get_future().wait();
   EXPECT_THAT(order, ElementsAre(1));
 }

@@ -241,7 +241,7 @@ TEST_F(AppDriverTest, AShellRunsWhatOnlyAShellUnderstands) {
 }
 
 TEST_F(AppDriverTest, AStopAfterWhichTheCheckReportsErrorsFails) {
-  ConfigureApp("stop = /bin/true\ncheck = /bin/sh -c \"exit 9\"\nstop_timeout = 1\n");
+  ConfigureApp("stop = /bin/true\ncheck = /bin/sh -c \"exit 9\"\n");
   EXPECT_THAT(Driver("app#1")->Stop(),
               StatusIs(absl::StatusCode::kAborted, HasSubstr("still warn")));
 }
@@ -259,12 +259,17 @@ class SimpleAppTest : public AppDriverTest {
       ASSERT_TRUE(interrupt_.Sleep(std::chrono::milliseconds(5)));
     }
   }
+  // The shell goes on before its child has become the other program.
+  void AwaitChild() {
+    while (Children().empty()) ASSERT_TRUE(interrupt_.Sleep(std::chrono::milliseconds(5)));
+  }
   std::vector<pid_t> Children() { return *FindProcesses("/bin/sleep 1000023", {Mark()}); }
 };
 
 TEST_F(SimpleAppTest, AParentAloneIsStoppedByDefault) {
   ConfigureSimple(absl::StrCat("start = ", Parent(), "\n"));
   StartParent();
+  AwaitChild();
   EXPECT_EQ(StateOf("app#1"), Availability::kUp);
   EXPECT_THAT(Driver("app#1")->Stop(), IsOk());
   EXPECT_EQ(StateOf("app#1"), Availability::kDown);
@@ -274,6 +279,7 @@ TEST_F(SimpleAppTest, AParentAloneIsStoppedByDefault) {
 TEST_F(SimpleAppTest, KillTreeStopsTheChildrenToo) {
   ConfigureSimple(absl::StrCat("start = ", Parent(), "\nkill = tree\n"));
   StartParent();
+  AwaitChild();
   EXPECT_THAT(Children(), SizeIs(1));
   EXPECT_THAT(Driver("app#1")->Stop(), IsOk());
   EXPECT_THAT(Children(), IsEmpty());

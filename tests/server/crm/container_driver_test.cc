@@ -26,7 +26,8 @@ class ContainerDriverTest : public DriverTest, public ::testing::WithParamInterf
     root_.Write("engine/journal", "");
   }
   void ConfigureContainer(const std::string& more = "", const std::string& path = "svc1") {
-    Configure(absl::StrCat("[container#1]\ntype = ", GetParam(), "\nimage = nginx:1.25\n", more),
+    Configure(absl::StrCat("[container#1]\ntype = ", GetParam(),
+                           "\nimage = nginx:1.25\nstart_timeout = 200\n", more),
               path);
   }
   // What the engine was told to change, without its own name.
@@ -105,7 +106,8 @@ TEST_P(ContainerDriverTest, KeywordsBecomeOptions) {
 
 TEST_P(ContainerDriverTest, OldSpellingsCount) {
   Configure(absl::StrCat("[container#1]\ntype = ", GetParam(),
-                         "\nrun_image = nginx:1.25\nrun_command = x y\nnet = host\n"));
+                         "\nrun_image = nginx:1.25\nrun_command = x y\nnet = host\n"
+                         "start_timeout = 200\n"));
   EXPECT_THAT(Driver("container#1")->Start(), IsOkAndHolds(true));
   EXPECT_THAT(Journal()[1], EndsWith("--net host nginx:1.25 x y"));
 }

@@ -235,7 +235,7 @@ class NamespaceAddressTest : public DriverTest {
     Configure(
         "[ip#1]\nipname = 192.0.2.10\nipdev = lo\nnetmask = 32\ntags = nonrouted\n"
         "[ip#2]\nipname = 2001:db8::10\nipdev = lo\nnetmask = 128\ntags = nonrouted\n");
-    const auto probe = RunTool(instance_, {"ip", "-j", "addr", "show"}, std::chrono::seconds(10));
+    const auto probe = RunTool(instance_, {"ip", "-j", "addr", "show"}, std::chrono::minutes(2));
     if (!probe.ok() || !probe->result.Succeeded()) GTEST_SKIP() << "there is no ip program here";
   }
   void TearDown() override {

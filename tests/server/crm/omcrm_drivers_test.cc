@@ -21,7 +21,7 @@ class OmcrmDriversTest : public OmcrmTest {
                      "[fs#1]\ntype = flag\n"
                      "[fs#2]\ntype = directory\npath = ",
                      root_.File("srv/data"),
-                     "\n[container#1]\ntype = docker\nimage = nginx:1.25\n"
+                     "\n[container#1]\ntype = docker\nimage = nginx:1.25\nstart_timeout = 200\n"
                      "[app#1]\nscript = @SCRIPT@\nstart = 1\nstop = 1\ncheck = 1\n"
                      "[task#1]\ncommand = /bin/echo worked\n"));
   }

@@ -187,16 +187,18 @@ TEST_F(ProcessKillerTest, ChildrenThatDroppedTheEnvironmentGoWithTheirParent) {
 
 TEST_F(ProcessKillerTest, AChildThatBelongsToAnotherInstanceIsLeftAlone) {
   const std::string mark = Id("adopted");
-  Start("mine", absl::StrCat("OPENSVC_SVC_ID=other sh -c '",
-                             "echo ready; exec >&-; while :; do sleep 1; done # ", mark,
-                             "' & echo >/dev/null; wait # parent"));
-  const std::set<pid_t> before = WithMark(absl::StrCat("done # ", mark));
+  // It waits for itself: one that starts others is two processes of that command line now and then.
+  const TempDir folder;
+  const std::string fifo = folder.File("fifo");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  const std::string child =
+      absl::StrCat("exec 3<>", fifo, "; echo ready; exec >&-; read line <&3 # ", mark);
+  Start("mine",
+        absl::StrCat("OPENSVC_SVC_ID=other sh -c '", child, "' & echo >/dev/null; wait # parent"));
+  const std::set<pid_t> before = WithMark(child);
   Watch(Instance("mine"));
   Kill();
-  const std::set<pid_t> after =
-      WithMark(absl::StrCat("sh -c echo ready; exec >&-; while :; do "
-                            "sleep 1; done # ",
-                            mark));
+  const std::set<pid_t> after = WithMark(absl::StrCat("sh -c ", child));
   EXPECT_THAT(after, SizeIs(1));
   for (const pid_t pid : after) {
     EXPECT_EQ(before.count(pid), 1u);

@@ -73,7 +73,7 @@ struct EchoReply {
 // Calls once; `wait_for_ready` keeps trying to connect until the deadline.
 inline EchoReply CallEcho(const std::shared_ptr<grpc::Channel>& channel, const std::string& text,
                           bool wait_for_ready = false,
-                          std::chrono::seconds timeout = std::chrono::seconds(20)) {
+                          std::chrono::seconds timeout = std::chrono::minutes(2)) {
   grpc::GenericStub stub(channel);
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + timeout);

@@ -36,6 +36,8 @@ class GrpcAcceptorsTest : public ::testing::Test {
   GrpcAcceptorsTest() {
     options_.owner_uid = geteuid();
     options_.trusted_group = kTrustedGroup;
+    // The clients here are honest, however slow the machine makes them.
+    limits_.handshake_timeout = std::chrono::minutes(2);
   }
   void Start() {
     ASSERT_THAT(options_.Validate(), IsOk());
@@ -152,9 +154,10 @@ TEST_F(GrpcAcceptorsTest, TheCountFollowsConnectionsThatEndOnEitherSide) {
   {
     const auto local = NewChannel(UnixTarget());
     const auto remote = NewChannel(TcpTarget());
-    EXPECT_TRUE(CallEcho(local, "x").status.ok());
-    EXPECT_TRUE(CallEcho(remote, "x").status.ok());
-    EXPECT_EQ(loop_->ConnectionCount(), 2);
+    // A connection may become idle before its first call has got through.
+    EXPECT_TRUE(CallEcho(local, "x", /*wait_for_ready=*/true).status.ok());
+    EXPECT_TRUE(CallEcho(remote, "x", /*wait_for_ready=*/true).status.ok());
+    EXPECT_GE(Count("rpc.accept.accepted"), 2);
     // The server ends idle connections.
     EXPECT_TRUE(BecomesConnectionCount(0));
     EXPECT_TRUE(CallEcho(local, "x", /*wait_for_ready=*/true).status.ok());
@@ -179,7 +182,7 @@ TEST_F(GrpcAcceptorsTest, ConnectionsPastTheCapAreRefusedUntilOneEnds) {
 }
 
 TEST_F(GrpcAcceptorsTest, SilentConnectionsAreDroppedAtTheHandshakeTimeout) {
-  limits_.handshake_timeout = std::chrono::milliseconds(100);
+  limits_.handshake_timeout = std::chrono::milliseconds(500);
   Start();
   const UniqueFd remote = NewTcpSocket();
   const UniqueFd local = NewUnixSocket();
@@ -188,15 +191,16 @@ TEST_F(GrpcAcceptorsTest, SilentConnectionsAreDroppedAtTheHandshakeTimeout) {
   EXPECT_TRUE(IsClosedByPeer(remote));
   EXPECT_TRUE(IsClosedByPeer(local));
   EXPECT_TRUE(BecomesConnectionCount(0));
-  EXPECT_TRUE(CallEcho(NewChannel(TcpTarget()), "x").status.ok());
+  // Others are not, unless they are too slow themselves: then they come again.
+  EXPECT_TRUE(CallEcho(NewChannel(TcpTarget()), "x", /*wait_for_ready=*/true).status.ok());
 }
 
 TEST_F(GrpcAcceptorsTest, ServiceGoesOnWhenDescriptorsRunOutAndRecoversAfterwards) {
   // A descriptor that another thread frees meanwhile lets one of the silent clients in.
-  limits_.handshake_timeout = std::chrono::milliseconds(200);
+  limits_.handshake_timeout = std::chrono::seconds(1);
   Start();
   const auto before = NewChannel(TcpTarget());
-  ASSERT_TRUE(CallEcho(before, "x").status.ok());
+  ASSERT_TRUE(CallEcho(before, "x", /*wait_for_ready=*/true).status.ok());
   for (int round = 0; round < 3; ++round) {
     ASSERT_TRUE(BecomesConnectionCount(1));
     std::vector<UniqueFd> remote;

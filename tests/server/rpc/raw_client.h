@@ -23,11 +23,11 @@ bool ConnectUnix(const UniqueFd& fd, const std::string& path);
 
 // Reads until the peer has closed. False if it has not within the deadline.
 bool IsClosedByPeer(const UniqueFd& fd,
-                    std::chrono::milliseconds deadline = std::chrono::seconds(20));
+                    std::chrono::milliseconds deadline = std::chrono::minutes(2));
 
 // Looks at `condition` again and again until it holds. False if it does not within the deadline.
 bool Eventually(const std::function<bool()>& condition,
-                std::chrono::milliseconds deadline = std::chrono::seconds(20));
+                std::chrono::milliseconds deadline = std::chrono::minutes(2));
 
 // Takes all descriptors of the process, under a lowered limit, until it is destroyed.
 class DescriptorsExhausted {

@@ -162,8 +162,8 @@ TEST_F(AuthApiTest, ATokenGivesAtMostWhatItsUserHolds) {
 }
 
 TEST_F(AuthApiTest, LifetimesOutOfRangeAreRefused) {
-  for (const int64_t seconds : {int64_t{-1}, int64_t{59}, int64_t{int64_t{366} * 86'400 + 1},
-                                std::numeric_limits<int64_t>::max()}) {
+  for (const int64_t seconds :
+       {int64_t{-1}, int64_t{59}, int64_t{366} * 86'400 + 1, std::numeric_limits<int64_t>::max()}) {
     const auto refused = CreateToken(Root(), "alice", "", seconds);
     EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInvalidArgument)) << seconds;
     EXPECT_EQ(FieldOf(refused.status()), "lifetime");
